@@ -128,6 +128,8 @@ interface Answer {
   result: Health | null;
   health: ItemWebhooksEffect['health'];
   revocation: ItemWebhooksEffect['revocation'];
+  /** What `/item/get` names is no error of the Item's own: its bank is down, say. */
+  isOutage?: boolean;
 }
 
 const nobodyAsked: Answer = { result: null, health: null, revocation: null };
@@ -163,6 +165,7 @@ export function itemWebhookActivities(deps: ActivityDeps) {
       result: 'healthy',
       health: { kind: 'healthy', seen, consent },
       revocation: disowned,
+      isOutage: answer.result === 'outage',
     };
     const believed = isRepaired && answer.result === 'healthy' && episodeBy === 'item';
     if (revoked === null && (episodeBy === null || believed)) return healthy;
@@ -218,13 +221,20 @@ export function itemWebhookActivities(deps: ActivityDeps) {
         const isRevoked = revocationOf(webhookFacts) !== null;
         // Plaid may not answer for hours: nothing of what needs no answer waits for it.
         const first = waiting.size < webhookFacts.length || (isRevoked && !withheld);
-        const { result, health, revocation }: Answer = first
+        const {
+          result,
+          health,
+          revocation,
+          isOutage = false,
+        }: Answer = first
           ? { ...nobodyAsked, revocation: isRevoked ? 'doubted' : null }
           : await answerOf(itemId, webhookFacts);
         const acted = webhookFacts.filter((one) => !first || !waiting.has(one));
         const repaired = broken && result === 'healthy';
         const numbersDue = repaired || acted.some(({ fact }) => fact !== null && aboutNumbers.has(fact.kind));
-        const updateDue = acted.some(({ fact }) => fact !== null && aboutAccounts.has(fact.kind));
+        // An outage calls no Item broken: an update shows what it meets of it, and goes on trying until it is over.
+        const updateDue =
+          (isOutage && !broken) || acted.some(({ fact }) => fact !== null && aboutAccounts.has(fact.kind));
         const expiries = acted.flatMap(({ fact, source }) =>
           fact?.kind === 'consentExpires' && source !== 'replay' && fact.at !== null ? [fact.at] : [],
         );

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { activityInfo } from '@temporalio/activity';
-import { listedAccounts } from '../domain/mining/listedAccounts.js';
+import { areOfTwoMoments, listedAccounts } from '../domain/mining/listedAccounts.js';
 import type { ListedAccounts } from '../domain/mining/listedAccounts.js';
 import { isObject } from '../domain/mining/oddValues.js';
 import { Failure, outages } from '../domain/failures.js';
@@ -12,6 +12,7 @@ import { ourselves } from '../domain/exchange/viewer.js';
 import type { PageResult, UpdateOutcome, UserActionError } from '../domain/mining/run.js';
 import { historyOf } from '../domain/mining/run.js';
 import { beginsEpisode } from '../domain/plaidErrors.js';
+import type { TaskName } from '../domain/item/tasks.js';
 import type { ItemCredentials, Seen } from '../domain/ports/items.js';
 import type { PlaidAccount, PlaidSyncPage } from '../domain/plaid.js';
 import type { MiningStore, PageStart, Update } from '../domain/ports/mining.js';
@@ -103,6 +104,9 @@ export function transactionActivities(deps: ActivityDeps) {
   ): Promise<Extract<PageResult, { kind: 'applied' }>> {
     // Read after the apply was committed: a webhook that rides along with one just ended would else wait for the sweep.
     const waiting = await mining.waiting(itemId);
+    const makesDue: TaskName[] = waiting.numbersDue ? ['numbers'] : [];
+    // Of a remine its last reading alone is told to the Item's workflow: what the ones before it have changed would wait for the sweep.
+    if (waiting.unsent && outcome.changes === 0) makesDue.push('publish');
     return {
       kind: 'applied',
       outcome,
@@ -110,7 +114,7 @@ export function transactionActivities(deps: ActivityDeps) {
       removalsWaiting: waiting.removals,
       broken: waiting.broken,
       nextDueAt: waiting.nextDueAt,
-      ...(waiting.numbersDue ? { makesDue: ['numbers' as const] } : {}),
+      ...(makesDue.length > 0 ? { makesDue } : {}),
       ...(waiting.remine === null ? {} : { remineAsked: waiting.remine }),
       ...(waiting.transactionsUnavailable ? { transactionsUnavailable: true } : {}),
       calls,
@@ -121,18 +125,25 @@ export function transactionActivities(deps: ActivityDeps) {
 
   /**
    * The accounts by `/accounts/get` and by what `/transactions/sync` has named. Where one is missing that was open, it is asked
-   * for once more after a pause: one answer may be short, and what both lack is closed.
+   * for once more after a pause: one answer may be short, and what both lack is closed. `haveMoved`: the lists are of different moments.
    */
   async function askAccounts(
     { openAccounts }: Fetch,
     named: readonly PlaidAccount[],
     token: string,
-  ): Promise<ListedAccounts> {
-    const first = listedAccounts(await plaid.getAccounts(token), named);
+  ): Promise<ListedAccounts & { haveMoved: boolean }> {
+    const answer = await plaid.getAccounts(token);
+    const haveMoved = areOfTwoMoments(openAccounts, named, answer);
+    // Of those that we have the earlier list knows no better then.
+    const isOurs = (entry: unknown): boolean =>
+      isObject(entry) && openAccounts.includes(String(entry['account_id']));
+    const first = listedAccounts(answer, haveMoved ? named.filter((entry) => !isOurs(entry)) : named);
     const listed = new Set(first.accounts.map(({ account_id }) => account_id));
-    if (openAccounts.every((id) => listed.has(id))) return first;
+    if (openAccounts.every((id) => listed.has(id))) return { ...first, haveMoved };
     await doubt();
-    return listedAccounts(await plaid.getAccounts(token), first.accounts);
+    const again = await plaid.getAccounts(token);
+    const moved = haveMoved || areOfTwoMoments(openAccounts, first.accounts, again);
+    return { ...listedAccounts(again, first.accounts), haveMoved: moved };
   }
 
   /**
@@ -217,6 +228,9 @@ export function transactionActivities(deps: ActivityDeps) {
       await alertAccounts(itemId, refusal);
       return { ...listedAccounts([], listed), refusal };
     });
+    if ('haveMoved' in asked && asked.haveMoved && activityInfo().attempt < triesOfList) {
+      throw new Failure('UPSTREAM_DOWN', 'the accounts are others since the transactions were asked for');
+    }
     const { accounts, parked: parkedAccounts, unreadable: unreadableAccounts } = asked;
     const refusal = 'refusal' in asked ? asked.refusal : null;
     // The database's clock: those of two workers differ, and the balances of the later question stay.

@@ -60,3 +60,22 @@ export function listedAccounts(
     unreadable: later.accounts.length === 0 ? Infinity : Math.max(0, later.parked.length - besides),
   };
 }
+
+/**
+ * Whether the two lists of an update are of different moments: `/transactions/sync` names an account that `/accounts/get`, asked later,
+ * lacks, and that lists one which nobody knew till then. A bank may have given its accounts other ids between them; who has an old id
+ * and a new one in one list takes them for two accounts for good. `open`: ids of those that we have.
+ */
+export function areOfTwoMoments(
+  open: readonly string[],
+  fromSync: readonly unknown[],
+  fromAccountsGet: readonly unknown[],
+): boolean {
+  const later = listedAccounts(fromAccountsGet, []);
+  if (later.unreadable > 0) return false;
+  const idsOf = (accounts: readonly PlaidAccount[]) => accounts.map(({ account_id }) => account_id);
+  const [named, listed] = [idsOf(sifted(fromSync).accounts), idsOf(later.accounts)];
+  return (
+    named.some((id) => !listed.includes(id)) && listed.some((id) => !open.includes(id) && !named.includes(id))
+  );
+}

@@ -110,6 +110,8 @@ export interface MiningStore {
     /** Ms since the epoch. */
     nextDueAt: number | null;
     numbersDue: boolean;
+    /** The streams lack changes of it. */
+    unsent: boolean;
     /** The last update was one of the accounts alone. */
     transactionsUnavailable: boolean;
     /** Number of the remine that is asked for; null = none is. */

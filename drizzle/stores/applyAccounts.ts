@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { AccountVersion } from '../../domain/mining/accountVersions.js';
 import { closed, firstVersion, nextVersion } from '../../domain/mining/accountVersions.js';
 import {
+  defaultMainAccount,
   goneOf,
   hasComeBack,
   identityOf,
@@ -175,7 +176,13 @@ export async function applyAccounts(tx: Tx, now: AccountsNow): Promise<AppliedAc
     listed.has(id) ? null : (successors.get(id) ?? stored.get(id)?.replaced_by ?? null);
   const heirs = new Map([...successors.keys()].map((id) => [id, heirsOf(id, nextOf)]));
   const predecessors = new Map([...successors].map(([old, next]) => [next, old]));
-  const mainAccountId = heirs.get(now.mainAccountId ?? '')?.at(-1) ?? now.mainAccountId;
+  const wasNeverListed =
+    now.mainAccountId !== null && !stored.has(now.mainAccountId) && !listed.has(now.mainAccountId);
+  // The one that the Item was linked with was gone before its first list, which nobody takes its place by: two lists lack it.
+  const isNowhere = wasNeverListed && namesAll && stored.size > 0;
+  const mainAccountId = isNowhere
+    ? defaultMainAccount(now.open)
+    : (heirs.get(now.mainAccountId ?? '')?.at(-1) ?? now.mainAccountId);
   // One whose predecessor is listed again has nobody's place.
   const placeOf = ({ replaces }: AccountVersion): string | null =>
     replaces !== null && listed.has(replaces) ? null : replaces;

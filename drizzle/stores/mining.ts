@@ -492,6 +492,7 @@ export function miningStore(sql: Sql): MiningStore {
             broken: boolean | null;
             next_due_at: Date | null;
             numbers_due: boolean;
+            unsent: boolean | null;
             transactions_unavailable: boolean;
             remine: number | null;
           }[]
@@ -499,7 +500,7 @@ export function miningStore(sql: Sql): MiningStore {
         SELECT count(*) FILTER (WHERE w.kind IN ('update', 'history'))::int AS webhooks,
           count(*) FILTER (WHERE w.kind = 'removals')::int AS removals,
           i.error_code IS NOT NULL AS broken, i.next_due_at,
-          coalesce(i.numbers_due_at <= clock_timestamp(), false) AS numbers_due,
+          coalesce(i.numbers_due_at <= clock_timestamp(), false) AS numbers_due, i.unsent_since IS NOT NULL AS unsent,
           i.transactions_unavailable_since IS NOT NULL AS transactions_unavailable,
           CASE WHEN i.remine_requested_at IS NOT NULL THEN i.remines END AS remine
         FROM items i LEFT JOIN webhooks w ON w.item_id = i.item_id AND w.outcome = 'pending'
@@ -511,6 +512,7 @@ export function miningStore(sql: Sql): MiningStore {
         broken: row?.broken ?? false,
         nextDueAt: row?.next_due_at?.getTime() ?? null,
         numbersDue: row?.numbers_due ?? false,
+        unsent: row?.unsent ?? false,
         transactionsUnavailable: row?.transactions_unavailable ?? false,
         remine: row?.remine ?? null,
       };

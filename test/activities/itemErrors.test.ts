@@ -118,7 +118,11 @@ describe("an outage of the Item's bank in item.error", () => {
     const item = await withAccounts();
     item.error = { error_type, error_code };
     const hook = await webhook(item, 'ERROR', { error: item.error });
-    expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({ health: 'healthy' });
+    // An update shows what it meets, and goes on trying: nothing else would be due before the time-out of an Item that is well.
+    expect(await world.run.settleItemWebhooks({ itemId: item.itemId })).toMatchObject({
+      health: 'healthy',
+      updateDue: true,
+    });
     expect(await outcomeOf(hook)).toEqual(['ignored', 'item_is_healthy']);
     // Neither does an update that is refused meanwhile.
     world.plaid.refuse('syncTransactions', 'ITEM_LOGIN_REQUIRED');

@@ -55,6 +55,20 @@ describe('mining', () => {
     }
   });
 
+  it('minePage names what an update before it has left for the streams, as where a remine reads on after one', async () => {
+    const item = await world.linkedItem();
+    item.page('', 'c1', { added: [transaction('s1')] });
+    item.page('c1', 'c2', {});
+    await world.run.minePage(mine(item, 'u1', 0));
+    const [second] = await twice('minePage', mine(item, 'u2', 0));
+    expect(second).toMatchObject({ kind: 'applied', outcome: { changes: 0 } });
+    expect(second).toHaveProperty('makesDue', expect.arrayContaining(['publish']));
+    await world.run.publish({ itemId: item.itemId });
+    item.page('c2', 'c3', {});
+    const third = await world.run.minePage(mine(item, 'u3', 0));
+    expect('makesDue' in third ? third.makesDue : []).not.toContain('publish');
+  });
+
   it('minePage answers a page fetched twice with other content by what was staged first', async () => {
     const item = await world.linkedItem();
     item.page('', 'c1', { added: [transaction('z1')], has_more: true });
@@ -327,6 +341,30 @@ describe('mining', () => {
     expect(await accountsOf(item)).toEqual(['account-1 open', 'account-2 open']);
     await answering([one], [one]).minePage(mine(item, 'u5'));
     expect(await accountsOf(item)).toEqual(['account-1 open', 'account-2 closed']);
+  });
+
+  it('minePage takes an account for one that got another id between the two lists of one update, and for no second one', async () => {
+    const item = await world.linkedItem();
+    const [old, other] = [account('old', { mask: '0001' }), account('other', { mask: '0002' })];
+    const renamed = account('renamed', { mask: '0001' });
+    item.accounts = [old, other];
+    item.page('', 'c1', { added: [transaction('t1', { account_id: 'old' })], accounts: [old, other] });
+    await world.run.minePage(mine(item, 'u1'));
+    item.page('c1', 'c2', { added: [transaction('t2', { account_id: 'old' })], accounts: [old, other] });
+    item.accounts = [renamed, other];
+    await expect(world.run.minePage(mine(item, 'u2'))).rejects.toMatchObject({ type: 'UPSTREAM_DOWN' });
+    // Where it goes on so the later list is believed.
+    world.attempt = 3;
+    await world.run.minePage(mine(item, 'u2'));
+    world.attempt = 1;
+    const again = ['t1', 't2'].map((id) => transaction(`${id} again`, { account_id: 'renamed' }));
+    item.page('c2', 'c3', { added: again, accounts: [renamed, other] });
+    await world.run.minePage(mine(item, 'u3'));
+    expect(await accountsOf(item)).toEqual(['old closed', 'other open', 'renamed open']);
+    const rows = await world.sql`
+      SELECT transaction_id AS id, replaces FROM transactions t JOIN accounts a USING (item_id, account_id)
+      WHERE item_id = ${item.itemId} AND t.status <> 'removed' ORDER BY 1`;
+    expect(rows).toEqual(['t1 again', 't2 again'].map((id) => ({ id, replaces: 'old' })));
   });
 
   it.each<[string, unknown]>([

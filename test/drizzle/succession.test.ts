@@ -183,6 +183,22 @@ describe('an account that takes the place of a closed one', () => {
     expect([await mainOf(item), (await shown(item))['new']?.is_main]).toEqual(['other', false]);
   });
 
+  it('has the place of a main account that was gone before the first list: two lists that are whole lack it', async () => {
+    const item = await linkedItem(world, { mainAccountId: 'gone before' });
+    const accounts = [savings('other'), checking('new')];
+    // What one list lacks may come with the next.
+    await runUpdate(world, item, [{ added: rows('new', '2026-11-01') }], { accounts });
+    expect(await mainOf(item)).toBe('gone before');
+    await runUpdate(world, item, [{}], { accounts, unreadableAccounts: 1 });
+    expect(await mainOf(item)).toBe('gone before');
+    await runUpdate(world, item, [{}], { accounts });
+    expect([await mainOf(item), (await shown(item))['new']?.is_main]).toEqual(['new', true]);
+    await runUpdate(world, item, [{}], {
+      accounts: [...accounts, checking('gone before', { mask: '3333' })],
+    });
+    expect(await mainOf(item)).toBe('new');
+  });
+
   it('is nobody where neither mask nor persistent id tells strangers apart', async () => {
     const item = await linkedItem(world, { mainAccountId: 'old' });
     const bare = (id: string) => checking(id, { mask: null });

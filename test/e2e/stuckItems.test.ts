@@ -238,6 +238,7 @@ describe("an Item's own errors", () => {
         });
         await settled(itemId, 'ERROR');
         expect([(await get(`/v1/items/${itemId}`))['status'], await toldOf(itemId)]).toEqual(['ACTIVE', []]);
+        await until(async () => (await lastFailureOf(itemId)) === 'INSTITUTION_DOWN');
         await system.sim(`/_sim/items/${itemId}/repair`, {});
         await broken('INSTITUTION_NO_LONGER_SUPPORTED');
         await sendWebhook(system, itemId, 'ITEM', 'ERROR', {

@@ -372,6 +372,7 @@ export class MemoryItem {
       broken: this.error !== null,
       nextDueAt: this.nextDueAt,
       numbersDue: false,
+      unsent: this.due.has('publish'),
       transactionsUnavailable: this.transactionsUnavailable,
       remine: this.remineRequested ? this.remines : null,
     }),

@@ -1,3 +1,4 @@
+import { defaultMainAccount } from '../../../domain/mining/accounts.js';
 import { furtherHistory } from '../../../domain/mining/run.js';
 import type { History, UpdateOutcome } from '../../../domain/mining/run.js';
 import type { PlaidAccount, PlaidRemovedTransaction, PlaidTransaction } from '../../../domain/plaid.js';
@@ -185,6 +186,8 @@ export class MiningModel {
     const listed = new Map(open.map((raw) => [raw.account_id, raw]));
     const known = [...this.accounts.keys()].sort();
     const successor = this.successors(listed);
+    const isMainKnown = this.accounts.has(this.mainAccountId) || listed.has(this.mainAccountId);
+    if (known.length > 0 && !isMainKnown) this.mainAccountId = defaultMainAccount(open) ?? this.mainAccountId;
     for (
       let next = successor.get(this.mainAccountId);
       next !== undefined;
