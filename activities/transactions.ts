@@ -141,9 +141,9 @@ export function transactionActivities(deps: ActivityDeps) {
     const listed = new Set(first.accounts.map(({ account_id }) => account_id));
     if (openAccounts.every((id) => listed.has(id))) return { ...first, haveMoved };
     await doubt();
-    const again = await plaid.getAccounts(token);
-    const moved = haveMoved || areOfTwoMoments(openAccounts, first.accounts, again);
-    return { ...listedAccounts(again, first.accounts), haveMoved: moved };
+    const second = await plaid.getAccounts(token);
+    const moved = haveMoved || areOfTwoMoments(openAccounts, first.accounts, second);
+    return { ...listedAccounts(second, first.accounts), haveMoved: moved };
   }
 
   /**

@@ -273,13 +273,28 @@ interface SimWorld {
   newest: string;
   /** Rows that a reading of everything has left out: each one once, since two readings in a row remove it. */
   leftOut: Set<string>;
+  /** Rows that have come while a remine reads, and whether they have gone since. */
+  cameMeanwhile: Map<string, 'lives' | 'gone'>;
 }
 
+/**
+ * A row that came and went while a remine reads does not come back meanwhile: where a reading shows it each time that it is there, and the cursor
+ * comes by each time that it is not, nothing that Plaid answers tells in the end that it has gone.
+ */
 function putRow(world: SimWorld): string {
-  const id = pick(ids, world.chance) ?? 't1';
+  const { cameMeanwhile, item, plaid } = world;
+  if (!item.remineRequested) cameMeanwhile.clear();
+  const mayCome = ids.filter((id) => cameMeanwhile.get(id) !== 'gone');
+  const id = pick(mayCome, world.chance) ?? 't1';
+  if (item.remineRequested && !plaid.truth().has(id)) cameMeanwhile.set(id, 'lives');
   world.plaid.put(transaction(id, { amount: (world.amounts += 1), date: '2026-01-01' }));
   world.newest = id;
   return id;
+}
+
+function rowGoes({ plaid, cameMeanwhile }: SimWorld, id: string): void {
+  if (cameMeanwhile.has(id)) cameMeanwhile.set(id, 'gone');
+  plaid.remove(id);
 }
 
 /** The next reading of everything does not list a row that lives, known or not. */
@@ -312,8 +327,8 @@ const deeds: [Deed, ...Deed[]] = [
   {
     name: 'a row goes',
     weight: 4,
-    do: (_life, { plaid, chance, newest }) =>
-      plaid.remove(pick(chance() < 0.5 ? ids : [newest], chance) ?? 't1'),
+    do: (_life, world) =>
+      rowGoes(world, pick(world.chance() < 0.5 ? ids : [world.newest], world.chance) ?? 't1'),
   },
   {
     name: 'the account is named anew',
@@ -388,13 +403,14 @@ async function live(seed: number, clock: { now: number }, mutant: Mutant): Promi
     accountWasShort: false,
     newest: 't1',
     leftOut: new Set(),
+    cameMeanwhile: new Map(),
   };
   const life = new SimLife(clock, plaid, item, chance, mutant);
   plaid.afterSync = () => {
     if (life.isCalm || chance() >= 0.1) return;
     life.note('pages move');
     // The oldest row, or one that came so before.
-    if (chance() < 0.5) plaid.remove(pick([oldest, world.newest], chance) ?? oldest);
+    if (chance() < 0.5) rowGoes(world, pick([oldest, world.newest], chance) ?? oldest);
     const id = putRow(world);
     // Of all rows the one that nobody knows.
     if (chance() < 0.5) leaveOut(world, id);
