@@ -139,19 +139,20 @@ export function deliverySender(sql: Sql): DeliverySender {
           SELECT (SELECT d.lane FROM deliveries d
               WHERE d.endpoint_id = ${endpointId} AND d.state = 'pending' AND d.lane > l.lane ORDER BY d.lane LIMIT 1)
           FROM lanes l WHERE l.lane IS NOT NULL
-        ), heads AS (
-          SELECT h.delivery_id FROM lanes l CROSS JOIN LATERAL (
+        ), free AS (
+          -- Locked before they are counted: those that somebody holds take no place of other lanes.
+          SELECT f.delivery_id FROM lanes l CROSS JOIN LATERAL (
             SELECT d.delivery_id, d.next_attempt_at <= clock_timestamp() OR d.attempts = d.attempts_before AS due,
               ${isFree(sql)} AS free
             FROM deliveries d
             WHERE d.endpoint_id = ${endpointId} AND d.state = 'pending' AND d.lane = l.lane
             ORDER BY d.position LIMIT 1) h
+          CROSS JOIN LATERAL (
+            SELECT d.delivery_id FROM deliveries d
+            WHERE d.delivery_id = h.delivery_id AND d.state = 'pending' AND ${isFree(sql)}
+            FOR UPDATE SKIP LOCKED) f
           WHERE h.due AND h.free
           LIMIT ${limit}
-        ), free AS (
-          SELECT d.delivery_id FROM deliveries d
-          WHERE d.delivery_id IN (SELECT delivery_id FROM heads) AND d.state = 'pending' AND ${isFree(sql)}
-          FOR UPDATE SKIP LOCKED
         ), d AS (
           UPDATE deliveries d SET claim = ${holder}, claimed_until = clock_timestamp() + ${`${ms} milliseconds`}::interval
           FROM free WHERE d.delivery_id = free.delivery_id

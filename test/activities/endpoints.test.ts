@@ -373,6 +373,28 @@ describe('an endpoint', () => {
     expect((await stored(to))[0]).toMatchObject({ state: 'delivered', attempts: 11 });
   });
 
+  it.each<[string, number, Record<string, unknown>]>([
+    ['to one that is asked by single requests, since it has failed', 1, { failures: 5 }],
+    ['to one that takes few of them', 1, { rate_per_second: 1 }],
+    ['to any', 16, {}],
+  ])('whose first lanes somebody holds is sent what is in the others: %s', async (_, held, columns) => {
+    const to = await endpoint();
+    if (Object.keys(columns).length > 0)
+      await world.sql`UPDATE endpoints SET ${world.sql(columns)} WHERE endpoint_id = ${to.id}`;
+    await events(
+      to,
+      Array.from({ length: held + 1 }, (_, n) => `lane ${n + 10}`),
+    );
+    const ids = (await stored(to)).map(({ delivery_id }) => delivery_id);
+    await world.sql.begin(async (tx) => {
+      await tx`SELECT FROM deliveries WHERE delivery_id = ANY(${ids.slice(0, held)}) FOR UPDATE`;
+      expect(await drain(to)).toMatchObject({ attempts: 1 });
+      expect(await states(to)).toEqual([...Array<string>(held).fill('pending'), 'delivered']);
+    });
+    await drain(to);
+    expect(await states(to)).toEqual(Array(held + 1).fill('delivered'));
+  });
+
   it('that is gone is off; what waits is held, and goes when it is enabled', async () => {
     const to = await endpoint();
     await events(to, ['a', 'b']);
