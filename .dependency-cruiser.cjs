@@ -114,7 +114,8 @@ module.exports = {
       severity: 'error',
       from: {
         path: '^src/',
-        pathNot: '^src/(worker|workerRuntime|temporalLogger|temporal/(workers|connectWorker|hungConnection|bundle))\\.ts$',
+        pathNot:
+          '^src/(worker|workerRuntime|temporalLogger|temporal/(workers|connectWorker|hungConnection|bundle))\\.ts$',
       },
       to: { path: npm(['@temporalio/worker']) },
     },

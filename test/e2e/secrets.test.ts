@@ -187,15 +187,18 @@ describe('after an item was linked, mined and published, no secret is', () => {
   });
 
   it('in a workflow history, decoded', async () => {
-    const texts: string[] = [];
+    const texts = new Map<string, string>();
     const types = new Set<string>();
-    for await (const { workflowId, runId, type, memo } of system.client.workflow.list()) {
-      types.add(type);
-      const handle = system.client.workflow.getHandle(workflowId, runId);
-      texts.push(textOf(memo), textOf(await handle.fetchHistory()));
-    }
-    expect([...types]).toEqual(expect.arrayContaining(['linkItem', 'item', 'sweep']));
-    const all = texts.join('\n');
+    // The first sweep comes with its schedule, and Temporal's index behind it.
+    await until(async () => {
+      for await (const { workflowId, runId, type, memo } of system.client.workflow.list()) {
+        types.add(type);
+        const history = await system.client.workflow.getHandle(workflowId, runId).fetchHistory();
+        texts.set(runId, `${textOf(memo)}\n${textOf(history)}`);
+      }
+      return ['linkItem', 'item', 'sweep'].every((type) => types.has(type));
+    });
+    const all = [...texts.values()].join('\n');
     expect(all).toContain(itemId);
     expect(hits(all)).toEqual([]);
     // Law 7: nor anything of the bank's rows.
