@@ -221,12 +221,7 @@ export function itemWebhookActivities(deps: ActivityDeps) {
         const isRevoked = revocationOf(webhookFacts) !== null;
         // Plaid may not answer for hours: nothing of what needs no answer waits for it.
         const first = waiting.size < webhookFacts.length || (isRevoked && !withheld);
-        const {
-          result,
-          health,
-          revocation,
-          isOutage = false,
-        }: Answer = first
+        const { result, health, revocation, isOutage }: Answer = first
           ? { ...nobodyAsked, revocation: isRevoked ? 'doubted' : null }
           : await answerOf(itemId, webhookFacts);
         const acted = webhookFacts.filter((one) => !first || !waiting.has(one));
@@ -234,7 +229,8 @@ export function itemWebhookActivities(deps: ActivityDeps) {
         const numbersDue = repaired || acted.some(({ fact }) => fact !== null && aboutNumbers.has(fact.kind));
         // An outage calls no Item broken: an update shows what it meets of it, and goes on trying until it is over.
         const updateDue =
-          (isOutage && !broken) || acted.some(({ fact }) => fact !== null && aboutAccounts.has(fact.kind));
+          (isOutage === true && !broken) ||
+          acted.some(({ fact }) => fact !== null && aboutAccounts.has(fact.kind));
         const expiries = acted.flatMap(({ fact, source }) =>
           fact?.kind === 'consentExpires' && source !== 'replay' && fact.at !== null ? [fact.at] : [],
         );

@@ -226,9 +226,9 @@ export function transactionActivities(deps: ActivityDeps) {
       const refusal = said.transactionsUnavailable === true ? null : refusalOfAccounts(error, tries);
       if (refusal === null) throw error;
       await alertAccounts(itemId, refusal);
-      return { ...listedAccounts([], listed), refusal };
+      return { ...listedAccounts([], listed), haveMoved: false, refusal };
     });
-    if ('haveMoved' in asked && asked.haveMoved && activityInfo().attempt < triesOfList) {
+    if (asked.haveMoved && activityInfo().attempt < triesOfList) {
       throw new Failure('UPSTREAM_DOWN', 'the accounts are others since the transactions were asked for');
     }
     const { accounts, parked: parkedAccounts, unreadable: unreadableAccounts } = asked;

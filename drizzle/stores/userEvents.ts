@@ -22,13 +22,12 @@ export function userEventStore(sql: Sql): UserEventStore {
   return {
     async note(stream, shards, createdAt) {
       const madeAt = sql`${createdAt}::text::timestamptz`;
-      const known = await sql<(Selected<typeof shard> & { older: boolean; as_it_is: boolean })[]>`
-        SELECT ${shard.list(sql)}, coalesce(stream_created_at < ${madeAt}, false) AS older,
-          coalesce(stream_created_at >= ${madeAt}, false) AS as_it_is
+      const known = await sql<(Selected<typeof shard> & { older: boolean | null })[]>`
+        SELECT ${shard.list(sql)}, stream_created_at < ${madeAt} AS older
         FROM user_event_shards
         WHERE stream = ${stream} AND shard_id = ANY(${shards.map(({ shardId }) => shardId)}::text[])`;
       // They are not touched: somebody may hold one of them.
-      const asTheyAre = new Set(known.filter((row) => row.as_it_is).map((row) => row.shard_id));
+      const asTheyAre = new Set(known.filter((row) => row.older === false).map((row) => row.shard_id));
       for (const { shardId, parents } of shards.filter((one) => !asTheyAre.has(one.shardId))) {
         // A row from before the column was there is of this stream, as far as anybody knows.
         await sql`
@@ -42,7 +41,7 @@ export function userEventStore(sql: Sql): UserEventStore {
             leased_until = CASE WHEN known.stream_created_at IS NULL THEN known.leased_until END
           WHERE known.stream_created_at IS NULL OR known.stream_created_at < excluded.stream_created_at`;
       }
-      return known.filter((row) => row.older).map((row) => row.shard_id);
+      return known.filter((row) => row.older === true).map((row) => row.shard_id);
     },
 
     async leases(stream) {
